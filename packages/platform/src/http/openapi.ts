@@ -1,0 +1,88 @@
+import swagger from '@fastify/swagger'
+import { Type } from 'typebox'
+import type { App } from '../feature.ts'
+import { type Access, describeAccess, publicAccess } from './access.ts'
+
+/** Body of every error (RFC 9457), as the OpenAPI document describes it. */
+const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String({ description: 'Stable, in snake_case. Decide by this, not by the text.' }),
+    requestId: Type.String(),
+    issues: Type.Optional(
+      Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
+    ),
+  },
+  { title: 'Problem' },
+)
+
+/** Collects the description of every route; call it before the routes are added. */
+export async function collectOpenApi(app: App, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Quayside',
+        version,
+        description: 'The backend a mobile app ties up to. Errors are RFC 9457 problem documents.',
+      },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+          apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
+        },
+      },
+    },
+    hideUntagged: false,
+    transform: ({ schema, url, route }) => {
+      const access = route.config?.access ?? publicAccess()
+      const described = schema as Record<string, unknown> & { response?: object }
+      return {
+        url,
+        schema: {
+          ...described,
+          security: securityOf(access),
+          'x-access': describeAccess(access),
+          response: { ...described.response, ...problemResponses },
+        },
+      }
+    },
+  })
+}
+
+const problemResponses = {
+  '4xx': { description: 'The request was refused.', content: problemContent() },
+  '5xx': { description: 'The server could not answer.', content: problemContent() },
+}
+
+function problemContent(): object {
+  return { 'application/problem+json': { schema: Problem } }
+}
+
+function securityOf(access: Access): Record<string, string[]>[] {
+  if (access.kind === 'user') return [{ bearer: [] }]
+  if (access.kind === 'service') return [{ apiKey: [...access.scopes] }]
+  return []
+}
+
+/** Serves the collected description at `/openapi.json`. */
+export function addOpenApiRoute(app: App): void {
+  let document: string | undefined
+  app.get(
+    '/openapi.json',
+    {
+      config: { access: publicAccess() },
+      schema: { hide: true, response: { 200: Type.Unknown() } },
+    },
+    (_request, reply) => {
+      document ??= JSON.stringify(app.swagger())
+      return reply
+        .type('application/json; charset=utf-8')
+        .serializer((text: unknown) => text as string)
+        .send(document)
+    },
+  )
+}

@@ -1,0 +1,60 @@
+import { Type, type Static } from 'typebox'
+import { commonErrors } from '../errors.ts'
+
+/** Query of every list: `limit` (1–200, default 50) and an opaque `cursor`. */
+export const PageQuery = Type.Object(
+  {
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
+  },
+  { additionalProperties: false },
+)
+export type PageQuery = Static<typeof PageQuery>
+
+/** Where a list goes on: after the row with this time and id. */
+export interface PagePosition {
+  /** ISO 8601 with milliseconds. */
+  readonly at: string
+  readonly id: string
+}
+
+export interface Page<Item> {
+  readonly items: Item[]
+  readonly nextCursor: string | null
+}
+
+/** Reads a cursor that `pageOf` made; anything else is refused as `invalid_request`. */
+export function readCursor(cursor: string | undefined): PagePosition | undefined {
+  if (cursor === undefined) return undefined
+  const match = cursorText.exec(Buffer.from(cursor, 'base64url').toString('latin1'))
+  const [, at, id] = match ?? []
+  // A month 13 has the right form and still no place in time.
+  if (!at || !id || Number.isNaN(Date.parse(at)))
+    throw commonErrors.invalid_request({
+      extra: { issues: [{ path: 'querystring/cursor', message: 'is not one of ours' }] },
+    })
+  return { at, id }
+}
+
+const cursorText =
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$/
+
+/**
+ * Cuts `limit + 1` rows, newest first, to a page. The row too many is only asked for to learn
+ * whether there is a next page. Keyset paging: new rows never shift a later page.
+ */
+export function pageOf<Row extends { id: string; createdAt: string }, Item>(
+  rows: readonly Row[],
+  limit: number,
+  present: (row: Row) => Item,
+): Page<Item> {
+  const shown = rows.length > limit ? rows.slice(0, limit) : rows
+  const last = shown.at(-1)
+  return {
+    items: shown.map(present),
+    nextCursor:
+      rows.length > limit && last
+        ? Buffer.from(`${last.createdAt} ${last.id}`, 'latin1').toString('base64url')
+        : null,
+  }
+}
