@@ -27,10 +27,7 @@ const databasePackage = join(
 const ownNode = [env.npm_node_execpath, execPath].find((path) => path && !path.startsWith(modules))
 const machineNode = ownNode ?? 'node'
 
-// `npm ci` would be the obvious choice, but from 11.16 on it refuses every lockfile that lacks an
-// optional package of a foreign platform (https://github.com/npm/cli/issues/9846). An install that
-// saves nothing takes the same versions from the lockfile and verifies the same hashes.
-const npmFlags = '--no-save --include=optional --loglevel=error --no-fund --no-audit'.split(' ')
+const npmFlags = '--include=optional --loglevel=error --no-fund --no-audit'.split(' ')
 
 process.exitCode = await main(process.argv.includes('--omit=dev') ? 'production' : 'full')
 
@@ -89,19 +86,17 @@ function workspaceFolders() {
 }
 
 async function install(mode) {
-  const disagreement = findDisagreement()
-  if (disagreement !== undefined) return fail(disagreement)
   const hash = hashManifests()
   const before = readStamp()
   const isIntact = before?.files.every((file) => existsSync(join(root, file))) === true
   say(announcement(isIntact, before?.hash === hash))
   const started = performance.now()
-  // On top of an install that ended well only the difference is fetched, and a server that runs on
-  // the rest keeps it. A failed or killed one leaves packages that merely look whole.
+  // `npm ci` begins by removing everything. On top of an install that ended well only the
+  // difference is fetched, and a server that runs on the rest keeps it. A failed or killed install
+  // leaves packages that merely look whole.
   rmSync(stampPath, { force: true })
-  if (!isIntact) rmSync(modules, { recursive: true, force: true, maxRetries: 5 })
   const npm = await runNpm([
-    'install',
+    ...(isIntact ? ['install', '--no-save'] : ['ci']),
     ...npmFlags,
     mode === 'full' ? '--include=dev' : '--omit=dev',
   ])
@@ -116,22 +111,6 @@ async function install(mode) {
 function announcement(isIntact, isUnchanged) {
   if (!isIntact) return 'Installing packages (first start, about half a minute)…'
   return isUnchanged ? 'Adding the packages for development…' : 'Updating packages…'
-}
-
-/** What `npm ci` would refuse: a manifest that asks for something the lockfile does not know. */
-function findDisagreement() {
-  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
-  for (const folder of ['', ...workspaceFolders()]) {
-    const manifest = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'))
-    for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies']) {
-      const [wanted, known] = [manifest[kind] ?? {}, lock[folder]?.[kind] ?? {}]
-      const name = Object.keys({ ...wanted, ...known }).find((key) => wanted[key] !== known[key])
-      if (name === undefined) continue
-      const file = `${folder === '' ? '' : `${folder}/`}package.json`
-      return `${file} and package-lock.json disagree about ${name}. Run "npm install" and keep the new lockfile.`
-    }
-  }
-  return undefined
 }
 
 /**
