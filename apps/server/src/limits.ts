@@ -5,8 +5,6 @@ import type { Limits } from '@quayside/platform/http/guard'
 import { defineLimitRule } from '@quayside/platform/limits/limit-store'
 import { createMemoryLimitStore } from '@quayside/platform/limits/memory-limit-store'
 import { createPostgresLimitStore } from '@quayside/platform/limits/postgres-limit-store'
-import { createRedisLimitStore } from '@quayside/platform/limits/redis-limit-store'
-import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 
@@ -24,12 +22,12 @@ export interface ConnectedLimits {
  * process's own, and the limits that routes set for themselves are counted in PostgreSQL, because
  * those must hold across nodes.
  */
-export function connectLimits(deps: {
+export async function connectLimits(deps: {
   config: Config
   clock: Clock
   database: Database
   log: Logger
-}): ConnectedLimits {
+}): Promise<ConnectedLimits> {
   const { config, clock, database, log } = deps
   const rules = {
     user: defineLimitRule({ name: 'user', quota: config.RATE_LIMIT_USER, windowSeconds: 60 }),
@@ -50,7 +48,14 @@ export function connectLimits(deps: {
       close: async () => {},
     }
   }
-  const redis = new Redis(config.REDIS_URL, { maxRetriesPerRequest: 1, enableReadyCheck: false })
+  // Loaded only here, like the store: a server without Redis has no use for them.
+  const { Redis } = await import('ioredis')
+  const { createRedisLimitStore } = await import('@quayside/platform/limits/redis-limit-store')
+  const redis = new Redis(config.REDIS_URL, {
+    maxRetriesPerRequest: 1,
+    // A connection on which packets vanish would otherwise be held until TCP gives up.
+    socketTimeout: 5_000,
+  })
   // Without a listener a lost connection would end the process; the store reports the change.
   redis.on('error', (error) => log.debug({ err: error }, 'Redis connection error'))
   const store = createRedisLimitStore({

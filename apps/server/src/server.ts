@@ -10,6 +10,7 @@ import type { Config } from './config.ts'
 import { features } from './features.ts'
 import { connectLimits } from './limits.ts'
 import { serverMigrations } from './migrations.ts'
+import { releaseStartupMemory } from './startup-memory.ts'
 import { createVerifiers } from './verifiers.ts'
 import { version } from './version.ts'
 
@@ -43,7 +44,7 @@ export async function startServer(
     statementTimeoutMs: config.DATABASE_STATEMENT_TIMEOUT_MS,
     lockTimeoutMs: config.DATABASE_LOCK_TIMEOUT_MS,
   })
-  const limits = connectLimits({ config, clock, database, log })
+  const limits = await connectLimits({ config, clock, database, log })
   const { verifiers, gateway } = await createVerifiers(config, clock)
   const app = await createApp({
     version,
@@ -65,6 +66,7 @@ export async function startServer(
     },
   })
   const housekeeping = startHousekeeping({ log, tasks: [app.cleanUp, limits.cleanUp] })
+  releaseStartupMemory()
   const url = await app.http.listen({ host: config.HOST, port: config.PORT })
   const issuers = gateway ? [...verifiers, gateway] : verifiers
   return {

@@ -1,5 +1,5 @@
-import cors from '@fastify/cors'
-import Fastify, { type FastifyRequest, type RouteOptions } from 'fastify'
+import cors, { type FastifyCorsOptions } from '@fastify/cors'
+import Fastify, { type FastifyRequest, LogController, type RouteOptions } from 'fastify'
 import type { Logger } from 'pino'
 import { v7 as uuidv7 } from 'uuid'
 import { createTokenAuthenticator } from './auth/authenticator.ts'
@@ -21,8 +21,10 @@ import { addOpenApiRoute, collectOpenApi } from './http/openapi.ts'
 import { addPlatformRoutes } from './http/platform-routes.ts'
 import { sendProblem } from './http/problem.ts'
 import { createRequestIds } from './http/request-id.ts'
+import { requestLogger } from './http/request-logger.ts'
 import { createRouteBook, type RouteLine } from './http/route-book.ts'
 import { createSchemaCompiler } from './http/schema-compiler.ts'
+import { createSerializerCompiler } from './http/serializer-compiler.ts'
 import { addStrictJson } from './http/strict-json.ts'
 import { assertTarget, originForm } from './http/strict-target.ts'
 import { createMetrics } from './metrics.ts'
@@ -185,12 +187,15 @@ function createHttp({ http, log }: AppOptions): App {
   const newRequestId = createRequestIds()
   return Fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (_logger, { reqId }) => requestLogger(log, String(reqId)),
     requestIdHeader: false,
     genReqId: newRequestId,
     trustProxy: http.trustedProxies.length > 0 ? [...http.trustedProxies] : false,
     bodyLimit: http.bodyBytesMax,
-    routerOptions: { maxParamLength: 512 },
+    // As long as all headers together may be, so that the router refuses nothing by itself: its
+    // refusals pass by the hooks and so go unlogged.
+    routerOptions: { maxParamLength: headerBytesMax },
     rewriteUrl: (request) => originForm(request.url ?? '/'),
     requestTimeout: http.requestTimeoutMs,
     connectionTimeout: http.idleTimeoutMs,
@@ -205,10 +210,16 @@ function createHttp({ http, log }: AppOptions): App {
       requestTimeout: http.requestTimeoutMs,
       // Node looks for late clients this often; its default of 30 s would keep them that long.
       connectionsCheckingInterval: 500,
-      maxHeaderSize: 16_384,
+      maxHeaderSize: headerBytesMax,
+      // A missing Host is refused by `assertTarget`, in our error form; Node's own answer has none.
+      requireHostHeader: false,
     },
-  }).setValidatorCompiler(createSchemaCompiler()) as unknown as App
+  })
+    .setValidatorCompiler(createSchemaCompiler())
+    .setSerializerCompiler(createSerializerCompiler()) as unknown as App
 }
+
+const headerBytesMax = 16_384
 
 interface RequestHookDeps {
   readonly health: { isDraining(): boolean }
@@ -254,9 +265,11 @@ function addRequestHooks(app: App, { health, state, log, unrouted }: RequestHook
   })
 }
 
-function corsOptions({ clientOrigins }: HttpOptions) {
+function corsOptions({ clientOrigins }: HttpOptions): FastifyCorsOptions {
+  const allowed = new Set(clientOrigins)
   return {
-    origin: [...clientOrigins],
+    // A list would give others everything but the header with the origin; false gives them nothing.
+    origin: (origin, decide) => decide(null, origin !== undefined && allowed.has(origin)),
     credentials: true,
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: [

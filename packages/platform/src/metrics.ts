@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
+import { createRequestDurations } from './request-durations.ts'
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -10,31 +11,14 @@ export type Metrics = ReturnType<typeof createMetrics>
 export function createMetrics(sources: MetricSources) {
   const registry = new Registry()
   const registers = [registry]
-  const requests = new Histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from the request line to the last byte handed to the socket.',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-    registers,
-  })
+  const durations = createRequestDurations(registry)
   const delay = monitorEventLoopDelay({ resolution: 20 })
   delay.enable()
   addProcessGauges(registers, delay)
   addSourceGauges(registers, sources)
 
   return {
-    /** A recorder for one route; labels are bound once, not per request. */
-    routeObserver(method: string, route: string): (status: number, seconds: number) => void {
-      const byStatus = new Map<number, { observe(seconds: number): void }>()
-      return (status, seconds) => {
-        let series = byStatus.get(status)
-        if (!series) {
-          series = requests.labels(method, route, String(status))
-          byStatus.set(status, series)
-        }
-        series.observe(seconds)
-      }
-    },
+    routeObserver: durations.observer,
     contentType: registry.contentType,
     /** Everything in Prometheus' text format. */
     text: () => registry.metrics(),

@@ -58,13 +58,12 @@ async function run(
     const payload = await transaction(async () => handler(request, reply))
     if (reply.sent || payload === reply)
       throw new Error('A writing handler returns its payload; replying early would precede commit.')
-    return {
-      status: reply.statusCode,
-      headers: keptHeaders(reply),
-      body: payload === undefined ? '' : serialise(reply, payload),
-    }
+    const body = payload === undefined ? '' : serialise(reply, payload)
+    return { status: reply.statusCode, headers: keptHeaders(reply, body), body }
   } catch (error) {
     if (!(error instanceof AppError) || error.status >= 500) throw error
+    // What the handler said of the thing it was about to make describes nothing now.
+    reply.removeHeader('etag').removeHeader('location')
     return {
       status: error.status,
       headers: { ...error.headers, 'content-type': problemType },
@@ -83,8 +82,9 @@ function asIs(payload: unknown): string {
 }
 
 /** Headers that describe this result; the others are made anew for every reply. */
-function keptHeaders(reply: FastifyReply): Record<string, string> {
-  const kept: Record<string, string> = { 'content-type': 'application/json; charset=utf-8' }
+function keptHeaders(reply: FastifyReply, body: string): Record<string, string> {
+  const kept: Record<string, string> = {}
+  if (body !== '') kept['content-type'] = 'application/json; charset=utf-8'
   for (const name of ['location', 'etag']) {
     const value = reply.getHeader(name)
     if (typeof value === 'string') kept[name] = value

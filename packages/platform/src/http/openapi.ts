@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import { Type } from 'typebox'
 import type { App } from '../feature.ts'
 import { type Access, describeAccess, publicAccess } from './access.ts'
+import { undeclaredReply } from './route-book.ts'
 
 /** Body of every error (RFC 9457), as the OpenAPI document describes it. */
 const Problem = Type.Object(
@@ -46,11 +47,15 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
           ...described,
           security: securityOf(access),
           'x-access': describeAccess(access),
-          response: { ...described.response, ...problemResponses },
+          response: { ...declaredReplies(described.response), ...problemResponses },
         },
       }
     },
   })
+}
+
+function declaredReplies(response: object = {}): object {
+  return Object.fromEntries(Object.entries(response).filter(([, each]) => each !== undeclaredReply))
 }
 
 const problemResponses = {

@@ -26,14 +26,23 @@ export interface Page<Item> {
 /** Reads a cursor that `pageOf` made; anything else is refused as `invalid_request`. */
 export function readCursor(cursor: string | undefined): PagePosition | undefined {
   if (cursor === undefined) return undefined
-  const match = cursorText.exec(Buffer.from(cursor, 'base64url').toString('latin1'))
-  const [, at, id] = match ?? []
-  // A month 13 has the right form and still no place in time.
-  if (!at || !id || Number.isNaN(Date.parse(at)))
+  const [, at, id] = cursorText.exec(Buffer.from(cursor, 'base64url').toString('latin1')) ?? []
+  // The form alone also lets through the 31st of February, which PostgreSQL answers with an error,
+  // and decoding skips characters that do not belong.
+  if (!at || !id || !isInstant(at) || cursorOf({ at, id }) !== cursor)
     throw commonErrors.invalid_request({
       extra: { issues: [{ path: 'querystring/cursor', message: 'is not one of ours' }] },
     })
   return { at, id }
+}
+
+function cursorOf({ at, id }: PagePosition): string {
+  return Buffer.from(`${at} ${id}`, 'latin1').toString('base64url')
+}
+
+function isInstant(at: string): boolean {
+  const time = new Date(at)
+  return !Number.isNaN(time.getTime()) && time.toISOString() === at && !at.startsWith('0000')
 }
 
 const cursorText =
@@ -54,7 +63,7 @@ export function pageOf<Row extends { id: string; createdAt: string }, Item>(
     items: shown.map(present),
     nextCursor:
       rows.length > limit && last
-        ? Buffer.from(`${last.createdAt} ${last.id}`, 'latin1').toString('base64url')
+        ? cursorOf({ at: last.createdAt, id: last.id })
         : null,
   }
 }

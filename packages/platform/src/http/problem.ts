@@ -23,9 +23,9 @@ export function problemOf(error: AppError, requestId: string): Record<string, un
 export function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = toAppError(thrown)
   if (error.status >= 500) {
-    request.log.error({ err: thrown, code: error.code, requestId: request.id }, 'request failed')
+    request.log.error({ err: thrown, code: error.code }, 'request failed')
   } else if (error.cause !== undefined) {
-    request.log.debug({ err: error, code: error.code, requestId: request.id }, 'request refused')
+    request.log.debug({ err: error, code: error.code }, 'request refused')
   }
   if (error.status === 401 && !reply.hasHeader('www-authenticate'))
     reply.header('www-authenticate', challengeFor(error))
@@ -48,6 +48,9 @@ export function toAppError(thrown: unknown): AppError {
     const known = fastifyErrors[thrown.code]
     if (known) return known(thrown)
     if (thrown.code.startsWith('FST_ERR_') && thrown.statusCode && thrown.statusCode < 500)
+      return commonErrors.invalid_request({ cause: thrown })
+    // A client that hangs up in the middle of its body; a lost database has no status.
+    if (thrown.code === 'ECONNRESET' && thrown.statusCode === 400)
       return commonErrors.invalid_request({ cause: thrown })
   }
   if (isDatabaseUnavailable(thrown)) return commonErrors.unavailable({ cause: thrown })

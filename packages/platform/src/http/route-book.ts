@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifyRequest, FastifySchema, RouteOptions } from 'fastify'
 import createRouter, { type HTTPMethod } from 'find-my-way'
 import { type Access, assertPrefixFits, describeAccess, publicAccess } from './access.ts'
 import type { createGuard } from './guard.ts'
@@ -26,25 +26,21 @@ export interface RouteBookDeps {
 export function createRouteBook({ guardFor, idempotent, observer }: RouteBookDeps) {
   const lines: RouteLine[] = []
   const methods = new Map<string, string[]>()
-  const router = createRouter({ maxParamLength: 512 })
+  const router = createRouter({ maxParamLength: 16_384 })
 
   return {
     add(route: RouteOptions): void {
       const path = route.url
       // The CORS library answers preflights with a route of its own.
       const isPreflight = path === '*' && route.method === 'OPTIONS'
+      const method = oneMethod(route)
       const access = isPreflight ? publicAccess() : assertDeclared(route)
-      for (const method of [route.method].flat()) {
-        if (!isPreflight && method !== 'HEAD')
-          lines.push({ method, path, access: describeAccess(access) })
-        if (!isPreflight) remember(method, path)
-        addHooks(route, access, {
-          method,
-          pattern: path,
-          access,
-          observe: observer(method, path),
-        })
+      if (!isPreflight) {
+        if (method !== 'HEAD') lines.push({ method, path, access: describeAccess(access) })
+        remember(method, path)
+        route.schema = closedSchema(route, access)
       }
+      addHooks(route, access, { method, pattern: path, access, observe: observer(method, path) })
     },
     list: (): RouteLine[] =>
       lines.toSorted((a, b) =>
@@ -52,8 +48,7 @@ export function createRouteBook({ guardFor, idempotent, observer }: RouteBookDep
       ),
     /** Methods that some route answers at this URL; empty when there is no such path. */
     methodsAt(url: string): string[] {
-      const end = url.search(/[?#;]/)
-      const found = router.find('GET', end === -1 ? url : url.slice(0, end))
+      const found = router.find('GET', url)
       return found ? (methods.get((found.store as { path: string }).path) ?? []) : []
     },
   }
@@ -78,6 +73,31 @@ export function createRouteBook({ guardFor, idempotent, observer }: RouteBookDep
     }
   }
 }
+
+// Hooks, idempotency and metrics are those of one method.
+function oneMethod({ method, url }: RouteOptions): string {
+  if (typeof method === 'string') return method
+  throw new Error(`${method.join(' and ')} ${url} are two routes; add each by itself.`)
+}
+
+/**
+ * What a route does not declare, it neither takes nor gives. Without a query schema it has no query
+ * parameters; the protocols and webhooks, whose clients are not ours, may send more. And Fastify
+ * writes out all there is of a reply whose status has no schema; here that fails instead.
+ */
+function closedSchema({ schema, url }: RouteOptions, access: Access): FastifySchema {
+  const closed: FastifySchema = {
+    ...schema,
+    response: { default: undeclaredReply, ...(schema?.response as object) },
+  }
+  if (featurePath.test(url) && access.kind !== 'signed') closed.querystring ??= noParameters
+  return closed
+}
+
+const featurePath = /^\/(?:auth\/(?!v1\/)|internal\/|public\/)/
+const noParameters = { type: 'object', properties: {}, additionalProperties: false }
+/** Stands where a route has no schema for a status: it fits nothing, so nothing leaves. */
+export const undeclaredReply = { type: 'object', required: ['a response schema for this status'] }
 
 function assertDeclared(route: RouteOptions): Access {
   const where = `${String(route.method)} ${route.url}`

@@ -9,11 +9,26 @@ import type { FastifySchemaCompiler } from 'fastify'
  */
 export function createSchemaCompiler(): FastifySchemaCompiler<object> {
   const body = createAjv({ coerceTypes: false })
-  const text = createAjv({ coerceTypes: true })
+  const text = createAjv({ coerceTypes: true, strictNumbers: false })
   return ({ schema, httpPart }) =>
-    (httpPart === 'body' ? body : text).compile(schema) as ReturnType<
+    (httpPart === 'body' ? body.compile(schema) : text.compile(bounded(schema))) as ReturnType<
       FastifySchemaCompiler<object>
     >
+}
+
+/**
+ * The library converts `1e999` and `Infinity` to infinite numbers, which PostgreSQL answers with an
+ * error. Bounds are checked after the conversion, so every number of a query or path gets some.
+ * With `strictNumbers` the library would leave infinite numbers out of that check.
+ */
+function bounded(schema: { properties?: Record<string, { type?: unknown }> }): object {
+  if (!schema.properties) return schema
+  const properties = Object.entries(schema.properties).map(([name, property]) =>
+    property.type === 'number' || property.type === 'integer'
+      ? [name, { minimum: -Number.MAX_VALUE, maximum: Number.MAX_VALUE, ...property }]
+      : [name, property],
+  )
+  return { ...schema, properties: Object.fromEntries(properties) as object }
 }
 
 function createAjv(options: Options): Ajv {

@@ -6,7 +6,7 @@ export const Order = Type.Object({
   id: Type.String({ format: 'uuid' }),
   item: Type.String(),
   total: Type.Number(),
-  createdAt: Type.String({ description: 'ISO 8601, UTC, milliseconds' }),
+  createdAt: Type.String({ format: 'date-time', description: 'ISO 8601, UTC, milliseconds' }),
 })
 export type Order = Static<typeof Order>
 
