@@ -5,11 +5,13 @@ import { connectDatabase } from '@quayside/platform/database/connect'
 import { migrate } from '@quayside/platform/database/migrate'
 import { waitForDatabase } from '@quayside/platform/database/wait'
 import { startHousekeeping } from '@quayside/platform/housekeeping'
+import { createTracing } from '@quayside/platform/tracing/tracing'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import { features } from './features.ts'
 import { connectLimits } from './limits.ts'
 import { serverMigrations } from './migrations.ts'
+import { watchOpenRequests } from './open-requests.ts'
 import { releaseStartupMemory } from './startup-memory.ts'
 import { createVerifiers } from './verifiers.ts'
 import { version } from './version.ts'
@@ -46,6 +48,10 @@ export async function startServer(
   })
   const limits = await connectLimits({ config, clock, database, log })
   const { verifiers, gateway } = await createVerifiers(config, clock)
+  const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT
+  const tracing = endpoint
+    ? await createTracing({ endpoint, serviceName: config.OTEL_SERVICE_NAME, version, log })
+    : undefined
   const app = await createApp({
     version,
     features,
@@ -56,6 +62,7 @@ export async function startServer(
     gateway: gateway && { verifier: gateway, isTrusted: gatewayCheck(config) },
     limits: limits.limits,
     parts: limits.parts,
+    tracing,
     http: {
       trustedProxies: config.trustedProxies,
       clientOrigins: config.clientOrigins,
@@ -67,6 +74,7 @@ export async function startServer(
   })
   const housekeeping = startHousekeeping({ log, tasks: [app.cleanUp, limits.cleanUp] })
   releaseStartupMemory()
+  const requests = watchOpenRequests(app.http.server)
   const url = await app.http.listen({ host: config.HOST, port: config.PORT })
   const issuers = gateway ? [...verifiers, gateway] : verifiers
   return {
@@ -75,16 +83,25 @@ export async function startServer(
     parts: [
       ['database', databaseName],
       ['limits', limits.runsOn],
-      ['tokens of', issuers.map(({ name, issuer }) => `${name} (${issuer})`).join(', ') || 'nobody yet'],
+      [
+        'tokens of',
+        issuers.map(({ name, issuer }) => `${name} (${issuer})`).join(', ') || 'nobody yet',
+      ],
     ],
     async close() {
-      await app.close()
+      const closing = app.close()
+      await requests.finish(patienceMs)
+      await closing
+      await tracing?.close()
       await housekeeping.stop()
       await limits.close()
       await database.close()
     },
   }
 }
+
+/** How long running requests may take when the server closes: well within the deadline of 25 s. */
+const patienceMs = 15_000
 
 function gatewayCheck({ gatewaySecrets }: Config) {
   return (request: { headers: Record<string, unknown> }): boolean => {

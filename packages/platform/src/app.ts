@@ -29,6 +29,9 @@ import { addStrictJson } from './http/strict-json.ts'
 import { assertTarget, originForm } from './http/strict-target.ts'
 import { createMetrics } from './metrics.ts'
 import { requestLine } from './log/request-line.ts'
+import { addRequestTracing } from './tracing/request-tracing.ts'
+import { traceDatabase } from './tracing/traced-database.ts'
+import type { Tracing } from './tracing/tracing.ts'
 import './http/route-config.ts'
 
 /** Sizes and times that bound a client. */
@@ -61,6 +64,8 @@ export interface AppOptions {
   /** Parts besides the database that readiness depends on. */
   readonly parts?: readonly Part[]
   readonly fetch?: typeof globalThis.fetch
+  /** Present when the server traces. Whoever made it closes it. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface Gateway {
@@ -82,7 +87,9 @@ export interface QuaysideApp {
 }
 
 export async function createApp(options: AppOptions): Promise<QuaysideApp> {
-  const { database, clock, log, limits } = options
+  const { clock, log, limits, tracing } = options
+  const database = tracing ? traceDatabase(options.database, tracing) : options.database
+  const fetch = options.fetch ?? globalThis.fetch
   const newId = () => uuidv7()
   const health = createHealth([
     { name: 'database', check: async () => database.sql`select 1` },
@@ -116,6 +123,7 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
   http.decorateRequest('rawBody', null)
   http.decorateRequest('routeState', null)
   http.addHook('onRoute', (route: RouteOptions) => book.add(route))
+  if (tracing) addRequestTracing(http, tracing)
   addRequestHooks(http, { health, state, log, unrouted: metrics.routeObserver('ANY', 'none') })
   http.setErrorHandler(sendProblem)
   http.setNotFoundHandler((request) => {
@@ -136,7 +144,7 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
     newId,
     log,
     users: users.link,
-    fetch: options.fetch ?? globalThis.fetch,
+    fetch: tracing ? tracing.wrapFetch(fetch) : fetch,
   }
   const parts = options.features.map((feature) => feature.setup(platform))
   for (const { users: directory } of parts) if (directory) users.connect(directory)
