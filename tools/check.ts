@@ -3,7 +3,7 @@ import { checkDocuments } from './documents.ts'
 
 // Everything that can be judged without running the server: `npm run check`. All steps run, so
 // that one visit shows every problem.
-const steps: readonly (readonly [name: string, run: () => Promise<boolean>])[] = [
+const steps: readonly (readonly [name: string, step: () => Promise<boolean>])[] = [
   ['types', () => command('tsc', '-p', 'tsconfig.json')],
   ['lint: layers, arrows, cycles', () => command('oxlint', '--type-aware', '--deny-warnings', '.')],
   ['format', () => command('oxfmt', '--check', '.')],
@@ -13,9 +13,9 @@ const steps: readonly (readonly [name: string, run: () => Promise<boolean>])[] =
 ]
 
 let failed = 0
-for (const [name, run] of steps) {
+for (const [name, step] of steps) {
   const startedMs = performance.now()
-  const ok = await run()
+  const ok = await step()
   if (!ok) failed++
   console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${Math.round(performance.now() - startedMs)} ms)`)
 }

@@ -89,7 +89,6 @@ export interface QuaysideApp {
 export async function createApp(options: AppOptions): Promise<QuaysideApp> {
   const { clock, log, limits, tracing } = options
   const database = tracing ? traceDatabase(options.database, tracing) : options.database
-  const fetch = options.fetch ?? globalThis.fetch
   const newId = () => uuidv7()
   const health = createHealth([
     { name: 'database', check: async () => database.sql`select 1` },
@@ -137,15 +136,7 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
   addPlatformRoutes(http, { health, metrics })
   addOpenApiRoute(http)
   addDocs(http)
-  const platform: Platform = {
-    sql: database.sql,
-    transaction: database.transaction,
-    clock,
-    newId,
-    log,
-    users: users.link,
-    fetch: tracing ? tracing.wrapFetch(fetch) : fetch,
-  }
+  const platform = platformOf({ ...options, database, newId, users: users.link })
   const parts = options.features.map((feature) => feature.setup(platform))
   for (const { users: directory } of parts) if (directory) users.connect(directory)
   for (const { routes } of parts) if (routes) await http.register(async (scope) => routes(scope))
@@ -166,6 +157,21 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
       await Promise.all([limits.general.close(), limits.exact.close()])
       metrics.close()
     },
+  }
+}
+
+/** What the features are lent. */
+function platformOf(deps: AppOptions & Pick<Platform, 'newId' | 'users'>): Platform {
+  const { clock, log, newId, users, tracing, fetch = globalThis.fetch } = deps
+  const { sql, transaction } = deps.database
+  return {
+    sql,
+    transaction,
+    clock,
+    newId,
+    log,
+    users,
+    fetch: tracing ? tracing.wrapFetch(fetch) : fetch,
   }
 }
 

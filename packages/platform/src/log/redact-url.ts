@@ -5,7 +5,7 @@ import type { Redactor } from './redact.ts'
  * name, scrubbed by pattern, and cut when longer than 64 characters.
  */
 export function redactUrl(url: string, redactor: Redactor): string {
-  if (isPlainPath(url)) return url
+  if (isPlainPath(firstPageOf(url))) return url
   const mark = url.indexOf('?')
   const path = shorten(redactor.text(mark < 0 ? url : url.slice(0, mark)), pathMax)
   if (mark < 0) return path
@@ -30,6 +30,14 @@ export function isPlainPath(url: string): boolean {
 
 const plainPath =
   /^(?:\/(?:[A-Za-z._~-]{1,15}|v\d{1,3}|\d{1,9}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|))+$/
+
+/** The path of `/things?limit=20`, which is how most pages are asked for; else the URL itself. */
+function firstPageOf(url: string): string {
+  const mark = url.indexOf('?limit=')
+  return mark >= 0 && shortNumber.test(url.slice(mark + 7)) ? url.slice(0, mark) : url
+}
+
+const shortNumber = /^\d{1,3}$/
 
 function redactPair(pair: string, redactor: Redactor): string {
   const mark = pair.indexOf('=')

@@ -23,7 +23,8 @@ export interface RequestLine {
 /**
  * Writes the one `info` line of a request. It goes past pino's machinery and the general
  * redaction, because it runs on every request: each field is either known to be safe by its form
- * or scrubbed by itself. About 1 µs; nothing is computed when the level is above info.
+ * or scrubbed by itself. About 2 µs with its share of the write; nothing is computed when the level
+ * is above info.
  */
 export function requestLine(logger: Logger, line: RequestLine): void {
   if (logger.levelVal > infoLevel) return

@@ -66,7 +66,7 @@ describe('profiles', () => {
       dora.patch('/auth/profile', { displayName: 'One' }, match),
       dora.patch('/auth/profile', { displayName: 'Two' }, match),
     ])
-    assert.deepEqual(replies.map(({ statusCode }) => statusCode).toSorted(), [200, 412])
+    assert.deepEqual(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200, 412]))
     const won = replies.find(({ statusCode }) => statusCode === 200)
     const now = await dora.get('/auth/profile')
     assert.deepEqual(now.json(), won?.json())
