@@ -18,7 +18,7 @@ export function banner({ url, parts, app }: RunningServer, config: Config): stri
     lines.push(
       '',
       '  WARNING: gateway mode. Token signatures are NOT checked here. Only the gateway may be able',
-      '  to reach this server; each request must carry GATEWAY_SHARED_SECRET in X-Gateway-Secret.',
+      '  to reach this server; each request of a user must carry GATEWAY_SHARED_SECRET in X-Gateway-Secret.',
     )
   if (config.FIREBASE_AUTH_EMULATOR_HOST)
     lines.push('', '  WARNING: unsigned tokens of the Firebase emulator are accepted.')

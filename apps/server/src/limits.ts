@@ -42,7 +42,7 @@ export async function connectLimits(deps: {
     const exact = createPostgresLimitStore({ sql: database.poolSql })
     return {
       limits: { ...rules, general: memory, exact },
-      runsOn: 'this process and the database (embedded)',
+      runsOn: 'this process, and the database for what must hold across nodes',
       parts: [],
       cleanUp: async () => void (await exact.deleteExpired()),
       close: async () => {},

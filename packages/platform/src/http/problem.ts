@@ -85,7 +85,9 @@ function missingField(params: Record<string, unknown>): string {
 
 /** RFC 6750 section 3: a request without credentials gets no error code. */
 function challengeFor(error: AppError): string {
-  if (error.code === 'unauthenticated') return 'Bearer realm="quayside"'
+  // Without credentials, or before they were looked at, there is nothing to say about them.
+  if (error.code === 'unauthenticated' || error.code === 'gateway_untrusted')
+    return 'Bearer realm="quayside"'
   if (error.code === 'api_key_invalid') return 'Api-Key realm="quayside"'
   return `Bearer realm="quayside", error="invalid_token", error_description="${error.message}"`
 }
