@@ -33,6 +33,8 @@ export async function startServer(
   { databaseUrl, databaseName, log }: { databaseUrl: string; databaseName: string; log: Logger },
 ): Promise<RunningServer> {
   const clock = systemClock
+  // First, because it needs nobody else: a wrong setting is refused before anything is touched.
+  const { verifiers, gateway } = await createVerifiers(config, clock)
   const caFile = config.DATABASE_CA_FILE
   await waitForDatabase({ url: databaseUrl, caFile, onWait: (line) => log.warn(line) })
   await migrate(databaseUrl, await serverMigrations(), {
@@ -47,7 +49,6 @@ export async function startServer(
     lockTimeoutMs: config.DATABASE_LOCK_TIMEOUT_MS,
   })
   const limits = await connectLimits({ config, clock, database, log })
-  const { verifiers, gateway } = await createVerifiers(config, clock)
   const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT
   const tracing = endpoint
     ? await createTracing({ endpoint, serviceName: config.OTEL_SERVICE_NAME, version, log })

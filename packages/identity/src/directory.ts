@@ -24,7 +24,8 @@ export function createDirectory(deps: DirectoryDeps): UserDirectory {
       const key = `${issuer} ${subject}`
       const cached = known.get(key)
       if (cached) return cached
-      const userId = (await identities.findUserId(issuer, subject)) ?? (await create(issuer, subject))
+      const userId =
+        (await identities.findUserId(issuer, subject)) ?? (await create(issuer, subject))
       known.set(key, userId)
       return userId
     },

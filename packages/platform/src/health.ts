@@ -36,13 +36,9 @@ async function stateOf(part: Part): Promise<PartState> {
     timer = setTimeout(() => resolve('unavailable'), 2_000)
   })
   try {
-    return await Promise.race([
-      part.check().then(
-        (): PartState => 'ok',
-        (): PartState => 'unavailable',
-      ),
-      late,
-    ])
+    return await Promise.race([part.check().then((): PartState => 'ok'), late])
+  } catch {
+    return 'unavailable'
   } finally {
     clearTimeout(timer)
   }

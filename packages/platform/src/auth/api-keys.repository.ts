@@ -27,13 +27,15 @@ export function createApiKeysRepository({ sql }: { sql: Sql }) {
       return sql<ApiKeyRow[]>`select ${columns()} from api_keys order by created_at, id`
     },
 
+    // Not `sql.array`: it needs what the driver learns when it first connects, and creating a key
+    // is often the first thing a process does.
     async insert(
       key: Omit<ApiKeyRow, 'lastUsedAt' | 'revokedAt'>,
     ): Promise<ApiKeyRow | 'conflict'> {
       const [row] = await sql<ApiKeyRow[]>`
         insert into api_keys (id, name, scopes, hash, created_at, expires_at)
-        values (${key.id}, ${key.name}, ${sql.array(key.scopes)}, ${key.hash}, ${key.createdAt},
-          ${key.expiresAt})
+        values (${key.id}, ${key.name}, string_to_array(${key.scopes.join(' ')}, ' '), ${key.hash},
+          ${key.createdAt}, ${key.expiresAt})
         on conflict (name) where revoked_at is null do nothing
         returning ${columns()}`
       return row ?? 'conflict'

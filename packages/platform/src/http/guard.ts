@@ -42,7 +42,7 @@ export function createGuard(deps: GuardDeps) {
 
   return function guardFor(route: RouteState, routeLimit: DefinedLimitRule | undefined): Guard {
     const { access } = route
-    const checksSubject = access.kind === 'user' && route.pattern.includes('/:sub')
+    const checksSubject = access.kind === 'user' && /\/:sub(?![A-Za-z0-9_])/.test(route.pattern)
     const prove = proofOf(access, deps)
 
     return function guard(request, reply, done) {

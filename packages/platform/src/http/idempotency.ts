@@ -73,7 +73,7 @@ async function run(
 }
 
 function serialise(reply: FastifyReply, payload: unknown): string {
-  const text = reply.serialize(payload as Record<string, unknown>)
+  const text = reply.serialize(payload)
   return typeof text === 'string' ? text : Buffer.from(text as Uint8Array).toString('utf8')
 }
 
@@ -99,7 +99,11 @@ function idempotencyKeyOf(request: FastifyRequest): string | undefined {
   const key = typeof header === 'string' ? (/^"(.*)"$/.exec(header)?.[1] ?? header) : ''
   if (!/^[\x21-\x7e]{1,255}$/.test(key))
     throw commonErrors.invalid_request({
-      extra: { issues: [{ path: 'headers/idempotency-key', message: 'must be 1 to 255 visible ASCII characters' }] },
+      extra: {
+        issues: [
+          { path: 'headers/idempotency-key', message: 'must be 1 to 255 visible ASCII characters' },
+        ],
+      },
     })
   return key
 }

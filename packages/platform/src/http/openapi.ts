@@ -13,9 +13,7 @@ const Problem = Type.Object(
     detail: Type.String(),
     code: Type.String({ description: 'Stable, in snake_case. Decide by this, not by the text.' }),
     requestId: Type.String(),
-    issues: Type.Optional(
-      Type.Array(Type.Object({ path: Type.String(), message: Type.String() })),
-    ),
+    issues: Type.Optional(Type.Array(Type.Object({ path: Type.String(), message: Type.String() }))),
   },
   { title: 'Problem' },
 )
@@ -40,11 +38,12 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
     hideUntagged: false,
     transform: ({ schema, url, route }) => {
       const access = route.config?.access ?? publicAccess()
-      const described = schema as Record<string, unknown> & { response?: object }
+      const described = schema as DescribedSchema
       return {
         url,
         schema: {
           ...described,
+          ...(described.querystring && { querystring: asSent(described.querystring) }),
           security: securityOf(access),
           'x-access': describeAccess(access),
           response: { ...declaredReplies(described.response), ...problemResponses },
@@ -52,6 +51,22 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
       }
     },
   })
+}
+
+interface DescribedSchema {
+  readonly querystring?: QuerySchema
+  readonly response?: object
+}
+
+interface QuerySchema {
+  readonly properties?: Record<string, object>
+  readonly required?: readonly string[]
+}
+
+/** The query as callers send it: what has a default they may leave out. */
+function asSent(query: QuerySchema): QuerySchema {
+  const { properties = {}, required = [] } = query
+  return { ...query, required: required.filter((name) => !('default' in (properties[name] ?? {}))) }
 }
 
 function declaredReplies(response: object = {}): object {

@@ -43,9 +43,7 @@ export function createRouteBook({ guardFor, idempotent, observer }: RouteBookDep
       addHooks(route, access, { method, pattern: path, access, observe: observer(method, path) })
     },
     list: (): RouteLine[] =>
-      lines.toSorted((a, b) =>
-        `${a.path} ${a.method}` < `${b.path} ${b.method}` ? -1 : 1,
-      ),
+      lines.toSorted((a, b) => (`${a.path} ${a.method}` < `${b.path} ${b.method}` ? -1 : 1)),
     /** Methods that some route answers at this URL; empty when there is no such path. */
     methodsAt(url: string): string[] {
       const found = router.find('GET', url)
