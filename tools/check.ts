@@ -17,7 +17,9 @@ for (const [name, step] of steps) {
   const startedMs = performance.now()
   const ok = await step()
   if (!ok) failed++
-  console.log(`${ok ? 'ok    ' : 'FAILED'} ${name} (${Math.round(performance.now() - startedMs)} ms)`)
+  console.log(
+    `${ok ? 'ok    ' : 'FAILED'} ${name} (${Math.round(performance.now() - startedMs)} ms)`,
+  )
 }
 process.exitCode = failed > 0 ? 1 : 0
 

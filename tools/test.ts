@@ -33,7 +33,8 @@ async function onEmbedded(extra: Record<string, string>): Promise<number> {
 }
 
 function run(extra: Record<string, string>): Promise<number> {
-  const files = rest.length > 0 ? rest : ['packages/*/src/**/*.test.ts', 'apps/server/src/**/*.test.ts']
+  const files =
+    rest.length > 0 ? rest : ['packages/*/src/**/*.test.ts', 'apps/server/src/**/*.test.ts']
   const child = spawn(
     process.execPath,
     ['--conditions=@quayside/source', '--test', '--test-isolation=none', ...files],

@@ -23,7 +23,11 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   if (config.databaseUrl) {
     const { host, pathname } = new URL(config.databaseUrl)
-    return { url: config.databaseUrl, name: `PostgreSQL at ${host}${pathname}`, stop: async () => {} }
+    return {
+      url: config.databaseUrl,
+      name: `PostgreSQL at ${host}${pathname}`,
+      stop: async () => {},
+    }
   }
   // Loaded only here: a server on RDS has no use for it.
   const embedded = await import('@quayside/platform/database/embedded')

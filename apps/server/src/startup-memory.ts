@@ -10,5 +10,6 @@ export function releaseStartupMemory(): void {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('gc')
   setFlagsFromString('--no-expose-gc')
-  if (typeof collect === 'function') collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  if (typeof collect === 'function')
+    collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
 }

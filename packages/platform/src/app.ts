@@ -1,5 +1,10 @@
 import cors, { type FastifyCorsOptions } from '@fastify/cors'
-import Fastify, { type FastifyReply, type FastifyRequest, LogController, type RouteOptions } from 'fastify'
+import Fastify, {
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+  type RouteOptions,
+} from 'fastify'
 import type { Logger } from 'pino'
 import { v7 as uuidv7 } from 'uuid'
 import { createTokenAuthenticator } from './auth/authenticator.ts'

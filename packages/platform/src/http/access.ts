@@ -58,8 +58,7 @@ export function describeAccess(access: Access): string {
 export function assertPrefixFits(path: string, access: Access): void {
   if (ownWord.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))) return
   const rule = prefixes.find(([prefix]) => path.startsWith(prefix))
-  if (!rule)
-    throw new Error(`${path} must begin with /auth/, /internal/ or /public/.`)
+  if (!rule) throw new Error(`${path} must begin with /auth/, /internal/ or /public/.`)
   if (!rule[1].includes(access.kind))
     throw new Error(`${path} declares ${access.kind}; ${rule[0]} is for ${rule[1].join(' or ')}.`)
 }

@@ -19,7 +19,10 @@ export function addDocs(app: App): void {
 
   app.get('/docs', { config, schema }, async (_request, reply) => {
     const { html, policy } = await load()
-    return reply.headers({ 'content-security-policy': policy }).type('text/html; charset=utf-8').send(html)
+    return reply
+      .headers({ 'content-security-policy': policy })
+      .type('text/html; charset=utf-8')
+      .send(html)
   })
   app.get('/docs/reference.js', { config, schema }, async (_request, reply) => {
     const { script } = await load()
@@ -67,7 +70,10 @@ async function renderDocs(): Promise<DocsPage> {
 /** Only this page's own inline scripts may run, and nothing may be fetched from elsewhere. */
 function policyFor(html: string): string {
   const inline = [...html.matchAll(/<script(?![^>]*\bsrc=)[^>]*>([\s\S]*?)<\/script>/g)].map(
-    ([, code]) => `'sha256-${createHash('sha256').update(code ?? '').digest('base64')}'`,
+    ([, code]) =>
+      `'sha256-${createHash('sha256')
+        .update(code ?? '')
+        .digest('base64')}'`,
   )
   return [
     "default-src 'self'",

@@ -54,12 +54,19 @@ export function createGuard(deps: GuardDeps) {
       function admit(principal: Principal | null): void {
         request.principal = principal
         const rule = principal ? limits.user : limits.address
-        count(limits.general, rule, keyOf(request, principal), reply, () => {
-          const refusal = principal && refusalOf(principal, access, checksSubject, request)
-          if (refusal) done(refusal)
-          else if (routeLimit) countRoute(principal)
-          else done()
-        }, done)
+        count(
+          limits.general,
+          rule,
+          keyOf(request, principal),
+          reply,
+          () => {
+            const refusal = principal && refusalOf(principal, access, checksSubject, request)
+            if (refusal) done(refusal)
+            else if (routeLimit) countRoute(principal)
+            else done()
+          },
+          done,
+        )
       }
 
       function countRoute(principal: Principal | null): void {
@@ -71,7 +78,14 @@ export function createGuard(deps: GuardDeps) {
       // is nobody's guess.
       function refuse(error: Error): void {
         if (!('status' in error) || error.status !== 401) return done(error)
-        count(limits.general, limits.address, addressKey(request.ip), reply, () => done(error), done)
+        count(
+          limits.general,
+          limits.address,
+          addressKey(request.ip),
+          reply,
+          () => done(error),
+          done,
+        )
       }
     }
   }
@@ -91,7 +105,8 @@ function proofOf(
   switch (access.kind) {
     case 'user':
       return (request) => {
-        if (isFromGateway && !isFromGateway(request)) return Promise.reject(commonErrors.gateway_untrusted())
+        if (isFromGateway && !isFromGateway(request))
+          return Promise.reject(commonErrors.gateway_untrusted())
         const token = bearerToken(request)
         if (token === undefined) return Promise.reject(commonErrors.unauthenticated())
         return tokens.cached(token) ?? tokens.authenticate(token)

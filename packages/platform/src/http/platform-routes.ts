@@ -7,10 +7,7 @@ import { publicAccess, serviceAccess } from './access.ts'
 const Live = Type.Object({ status: Type.Literal('ok') })
 const Ready = Type.Object({
   status: Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
-  parts: Type.Record(
-    Type.String(),
-    Type.Union([Type.Literal('ok'), Type.Literal('unavailable')]),
-  ),
+  parts: Type.Record(Type.String(), Type.Union([Type.Literal('ok'), Type.Literal('unavailable')])),
 })
 
 /** The platform's own routes: health for load balancers, metrics for Prometheus. */
@@ -50,7 +47,6 @@ export function addPlatformRoutes(app: App, deps: { health: Health; metrics: Met
         response: { 200: Type.String() },
       },
     },
-    async (_request, reply) =>
-      reply.type(deps.metrics.contentType).send(await deps.metrics.text()),
+    async (_request, reply) => reply.type(deps.metrics.contentType).send(await deps.metrics.text()),
   )
 }

@@ -36,7 +36,9 @@ export function parseJson(body: Buffer): unknown {
     value = JSON.parse(text)
   } catch (cause) {
     if (cause instanceof TooDeep)
-      throw commonErrors.invalid_request({ extra: { issues: [{ path: 'body', message: cause.message }] } })
+      throw commonErrors.invalid_request({
+        extra: { issues: [{ path: 'body', message: cause.message }] },
+      })
     throw commonErrors.malformed_json({ cause })
   }
   assertClean(value)
@@ -109,7 +111,11 @@ function assertClean(root: unknown): void {
 }
 
 /** Names that assignment or merging code could take for the prototype. */
-export const dangerousNames: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+export const dangerousNames: ReadonlySet<string> = new Set([
+  '__proto__',
+  'constructor',
+  'prototype',
+])
 
 /** Refuses text that PostgreSQL would reject (NUL) or that UTF-8 cannot carry (lone surrogates). */
 export function assertStorable(text: string): void {

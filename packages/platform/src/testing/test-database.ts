@@ -1,7 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import { type Database, type DatabaseOptions, connectDatabase } from '../database/connect.ts'
-import { loadMigrations, migrate, type Migration, type MigrationSource } from '../database/migrate.ts'
+import {
+  loadMigrations,
+  migrate,
+  type Migration,
+  type MigrationSource,
+} from '../database/migrate.ts'
 import { platformMigrations } from '../database/platform-migrations.ts'
 
 /** A database of a test's own, with the tables of the given features. */

@@ -15,7 +15,9 @@ export interface TestIssuer {
 export async function createTestIssuer({ clock }: { clock: Clock }): Promise<TestIssuer> {
   const issuer = 'https://issuer.test'
   const { privateKey, publicKey } = await generateKeyPair('ES256')
-  const keys = { keys: [{ ...(await exportJWK(publicKey)), kid: 'test', alg: 'ES256', use: 'sig' }] }
+  const keys = {
+    keys: [{ ...(await exportJWK(publicKey)), kid: 'test', alg: 'ES256', use: 'sig' }],
+  }
   return {
     issuer,
     verifier: createOidcVerifier({

@@ -13,7 +13,10 @@ export type Order = Static<typeof Order>
 export const PlaceOrder = Type.Object(
   {
     id: Type.Optional(
-      Type.String({ format: 'uuid', description: 'A UUIDv7 made by the client; makes retries safe' }),
+      Type.String({
+        format: 'uuid',
+        description: 'A UUIDv7 made by the client; makes retries safe',
+      }),
     ),
     item: Type.String({ minLength: 1, maxLength: 200 }),
     total: Type.Number({ minimum: 0, maximum: 9_999_999_999.99, maxDecimals: 2 }),

@@ -16,7 +16,12 @@ export function ordersRoutes({ service }: { service: OrdersService }) {
       '/auth/orders',
       {
         config,
-        schema: { tags, summary: 'Place an order', body: PlaceOrder, response: { 201: OrderReply } },
+        schema: {
+          tags,
+          summary: 'Place an order',
+          body: PlaceOrder,
+          response: { 201: OrderReply },
+        },
       },
       async (request, reply) => {
         const order = await service.place(principalOf(request), request.body)
@@ -55,7 +60,12 @@ export function ordersRoutes({ service }: { service: OrdersService }) {
       '/auth/orders/:id',
       {
         config,
-        schema: { tags, summary: 'Cancel an order', params: OrderParams, response: { 204: Type.Null() } },
+        schema: {
+          tags,
+          summary: 'Cancel an order',
+          params: OrderParams,
+          response: { 204: Type.Null() },
+        },
       },
       async (request, reply) => {
         await service.cancel(principalOf(request), request.params.id, ifMatch(request))

@@ -28,8 +28,7 @@ export function createOrdersService({ orders, transaction, clock, newId }: Deps)
       })
       if (row !== 'conflict') return present(row)
       const existing = await orders.find(userId, id)
-      if (existing?.item !== item || Number(existing.total) !== total)
-        throw errors.order_id_taken()
+      if (existing?.item !== item || Number(existing.total) !== total) throw errors.order_id_taken()
       return present(existing)
     },
 

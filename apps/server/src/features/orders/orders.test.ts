@@ -200,7 +200,16 @@ describe('orders', () => {
     })
   }
 
-  for (const query of ['limit=0', 'limit=201', 'limit=1.5', 'limit=x', 'cursor=%00', 'cursor=abc', 'limit=1&limit=2', 'offset=3']) {
+  for (const query of [
+    'limit=0',
+    'limit=201',
+    'limit=1.5',
+    'limit=x',
+    'cursor=%00',
+    'cursor=abc',
+    'limit=1&limit=2',
+    'offset=3',
+  ]) {
     test(`a list with ?${query} is refused with 400`, async () => {
       assert.equal((await t.as('ann').get(`/auth/orders?${query}`)).statusCode, 400)
     })

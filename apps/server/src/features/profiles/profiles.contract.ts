@@ -8,7 +8,9 @@ export const Profile = Type.Object({
   userId: Type.String({ format: 'uuid' }),
   displayName: nullable,
   locale: Type.Union([Type.String(), Type.Null()], { description: 'BCP 47, for example de-AT' }),
-  timeZone: Type.Union([Type.String(), Type.Null()], { description: 'IANA, for example Europe/Vienna' }),
+  timeZone: Type.Union([Type.String(), Type.Null()], {
+    description: 'IANA, for example Europe/Vienna',
+  }),
   pictureUrl: nullable,
 })
 export type Profile = Static<typeof Profile>
@@ -28,7 +30,9 @@ export const ChangeProfile = Type.Object(
       Type.Union([Type.String({ minLength: 1, maxLength: 100 }), Type.Null()]),
     ),
     locale: Type.Optional(Type.Union([Type.String({ minLength: 2, maxLength: 35 }), Type.Null()])),
-    timeZone: Type.Optional(Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Null()])),
+    timeZone: Type.Optional(
+      Type.Union([Type.String({ minLength: 1, maxLength: 64 }), Type.Null()]),
+    ),
   },
   { additionalProperties: false, minProperties: 1 },
 )
