@@ -40,9 +40,16 @@ export function readIssuers(text: string | undefined, problems: string[]): Issue
   }
   return entries.filter((entry, index): entry is Issuer => {
     const [error] = Value.Errors(Issuer, entry)
-    if (error) problems.push(`AUTH_ISSUERS[${index}]${error.instancePath}: ${error.message}`)
+    if (error) problems.push(`AUTH_ISSUERS[${index}]${error.instancePath}: ${issueOf(error)}`)
     return !error
   })
+}
+
+/** A union reports its first member's complaint, which misleads about the other. */
+function issueOf({ instancePath, message }: { instancePath: string; message: string }): string {
+  return instancePath.startsWith('/audience')
+    ? 'must be text or a non-empty list of texts'
+    : message
 }
 
 /** Finds settings that are only half there. Each would otherwise fail late, or quietly do nothing. */
@@ -67,6 +74,8 @@ export function assertConsistent(env: Environment, problems: string[]): void {
     if (env[name] !== undefined)
       need(env.COGNITO_USER_POOL_ID, 'COGNITO_USER_POOL_ID', `${name} is`)
   assertFirebase(env, need, problems)
+  if (env.REDIS_URL !== undefined && !isUrl(env.REDIS_URL, /^rediss?:$/))
+    problems.push('REDIS_URL: must look like redis://host:6379')
   assertProxies(env.TRUSTED_PROXIES, problems)
   assertOrigins(env.CLIENT_DOMAIN, problems)
 }
@@ -97,11 +106,17 @@ function assertFirebase(
 }
 
 function assertProxies(text: string | undefined, problems: string[]): void {
-  for (const each of (text ?? '').split(',').map((part) => part.trim())) {
-    const [address = '', bits] = each.split('/')
-    if (each !== '' && (isIP(address) === 0 || (bits !== undefined && !/^\d{1,3}$/.test(bits))))
-      problems.push('TRUSTED_PROXIES: must be addresses or CIDR ranges, separated by commas')
+  const isRange = (each: string) => {
+    const [address = '', bits = '0'] = each.split('/')
+    return (
+      isIP(address) !== 0 &&
+      /^\d{1,3}$/.test(bits) &&
+      Number(bits) <= (isIP(address) === 4 ? 32 : 128)
+    )
   }
+  const given = (text ?? '').split(',').map((part) => part.trim())
+  if (!given.every((each) => each === '' || isRange(each)))
+    problems.push('TRUSTED_PROXIES: must be addresses or CIDR ranges, separated by commas')
 }
 
 function assertOrigins(text: string | undefined, problems: string[]): void {
@@ -117,13 +132,14 @@ export function databaseAddress(env: Environment, problems: string[]): string | 
   const given = [env.DATABASE_URL, env.PROJECT_DATABASE_URL].filter((url) => url !== undefined)
   if (new Set(given).size > 1)
     problems.push('DATABASE_URL and PROJECT_DATABASE_URL: name two databases; set one')
-  const [url] = given
-  if (url !== undefined) {
-    if (!/^postgres(?:ql)?:\/\//.test(url) || !URL.canParse(url))
-      problems.push('DATABASE_URL: must look like postgres://user:password@host:5432/name')
-    return url
-  }
-  return fromParts(env, problems)
+  for (const name of ['DATABASE_URL', 'PROJECT_DATABASE_URL'] as const)
+    if (env[name] !== undefined && !isUrl(env[name], /^postgres(ql)?:$/))
+      problems.push(`${name}: must look like postgres://user:password@host:5432/name`)
+  return given[0] ?? fromParts(env, problems)
+}
+
+function isUrl(text: string, protocol: RegExp): boolean {
+  return URL.canParse(text) && protocol.test(new URL(text).protocol)
 }
 
 function fromParts(env: Environment, problems: string[]): string | undefined {

@@ -4,18 +4,15 @@ import { createLogger, flushLogger } from '@quayside/platform/log/logger'
 import { banner } from './banner.ts'
 import { ConfigurationError, loadConfig } from './config.ts'
 import { openDatabase } from './open-database.ts'
-import { startServer } from './server.ts'
+import { type RunningServer, startServer } from './server.ts'
 
 if (existsSync('.env')) process.loadEnvFile('.env')
 
-try {
-  await run()
-} catch (error) {
-  // What is wrong with the environment needs a sentence, not a stack trace.
-  const text = error instanceof ConfigurationError ? error.message : error
-  console.error(text)
-  process.exitCode = 1
-}
+// Left to itself the process would wait for whatever the failed start had opened already.
+await run().catch((error: unknown) => {
+  console.error(describeFailure(error))
+  process.exit(1)
+})
 
 async function run(): Promise<void> {
   const config = loadConfig(process.env)
@@ -24,7 +21,7 @@ async function run(): Promise<void> {
     format: config.LOG_FORMAT,
     redactSensitive: config.LOG_REDACT_SENSITIVE,
   })
-  const database = await openDatabase(config, {
+  const opening = openDatabase(config, {
     role: 'server',
     onProgress: (line) => console.log(line),
     onExit: (code) => {
@@ -33,23 +30,46 @@ async function run(): Promise<void> {
       process.exit(1)
     },
   })
-  const server = await startServer(config, {
-    databaseUrl: database.url,
-    databaseName: database.name,
-    log,
-  }).catch(async (error: unknown) => {
-    await database.stop()
-    throw error
-  })
+  let server: RunningServer | undefined
+  let stopping = false
+  // From the first moment on: who presses Ctrl-C during the start wants no PostgreSQL left behind.
   stopOnSignals({
     log,
     drainMs: config.SHUTDOWN_DRAIN_MS,
-    drain: server.app.drain,
+    drain: () => {
+      stopping = true
+      server?.app.drain()
+    },
     close: async () => {
-      await server.close()
-      await database.stop()
+      await server?.close()
+      const database = await opening.catch(() => undefined)
+      await database?.stop()
       flushLogger(log)
     },
   })
+  const database = await opening
+  try {
+    server = await startServer(config, {
+      databaseUrl: database.url,
+      databaseName: database.name,
+      log,
+    })
+  } catch (error) {
+    // Taking the database away from a start makes it fail, and that is no news.
+    if (stopping) return
+    await database.stop()
+    throw error
+  }
   console.log(banner(server, config))
+}
+
+/** A sentence for what the one who starts the server can mend; everything for what is a bug. */
+function describeFailure(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const code = 'code' in error ? String(error.code) : ''
+  if (code === 'EADDRINUSE')
+    return `${error.message}. Stop the program that listens there, or set another PORT.`
+  const isWorded = error.constructor === Error || error instanceof ConfigurationError
+  if (!isWorded && (code === '' || code.startsWith('ERR_'))) return error
+  return error.cause instanceof Error ? `${error.message}\n${error.cause.message}` : error.message
 }

@@ -13,13 +13,14 @@ export function startHousekeeping({
   readonly log: Logger
   readonly intervalMs?: number
 }): { stop(): Promise<void> } {
-  let running: Promise<unknown> = Promise.resolve()
+  let running: Promise<void> | undefined
+  const runAll = async (): Promise<void> => {
+    await Promise.all(tasks.map((task) => runOne(task, log)))
+    running = undefined
+  }
+  // A round that takes longer than the interval is not overtaken by the next one.
   const timer = setInterval(() => {
-    running = Promise.all(
-      tasks.map((task) =>
-        task().catch((error: unknown) => log.warn({ err: error }, 'housekeeping failed')),
-      ),
-    )
+    running ??= runAll()
   }, intervalMs)
   timer.unref()
   return {
@@ -27,5 +28,13 @@ export function startHousekeeping({
       clearInterval(timer)
       await running
     },
+  }
+}
+
+async function runOne(task: () => Promise<void>, log: Logger): Promise<void> {
+  try {
+    await task()
+  } catch (error) {
+    log.warn({ err: error }, 'housekeeping failed')
   }
 }

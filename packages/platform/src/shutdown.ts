@@ -29,9 +29,9 @@ export function stopOnSignals(options: ShutdownOptions): void {
       log.error('stopping took too long')
       process.exit(1)
     }, deadlineMs).unref()
-    drain()
-    if (signal === 'SIGTERM') await new Promise((resolve) => setTimeout(resolve, drainMs))
     try {
+      drain()
+      if (signal === 'SIGTERM') await new Promise((resolve) => setTimeout(resolve, drainMs))
       await close()
       process.exit(0)
     } catch (error) {

@@ -1,53 +1,49 @@
 import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { AppError } from '@quayside/platform/errors'
 import { type Config, loadConfig } from '../config.ts'
 import { type OpenDatabase, openDatabase } from '../open-database.ts'
 
-export interface Tool {
+export interface Tool<Order> {
+  readonly usage: string
+  /** What the arguments ask for; undefined when they make no sense. */
+  readonly read: (args: string[]) => Order | undefined
+  /** Does it, and answers the exit code. */
+  readonly run: (order: Order, parts: ToolParts) => Promise<number>
+}
+
+export interface ToolParts {
   readonly config: Config
   readonly database: OpenDatabase
-  readonly words: readonly string[]
-  readonly flags: ReadonlyMap<string, string>
 }
 
 /**
- * Runs a command-line tool on the configured or embedded database: reads the environment and the
- * arguments (`word --flag value --flag`), opens the database, and lets go of it whatever happens.
- * `work` answers the exit code.
+ * Runs a command-line tool on the configured or embedded database: reads the arguments and the
+ * environment, opens the database, and lets go of it whatever happens. Arguments that make no
+ * sense end it with code 2 before anything is opened.
  */
-export async function runTool(work: (tool: Tool) => Promise<number>): Promise<void> {
+export async function runTool<Order>({ usage, read, run }: Tool<Order>): Promise<void> {
+  const order = read(process.argv.slice(2))
+  if (order === undefined) {
+    console.error(usage)
+    process.exitCode = 2
+    return
+  }
   if (existsSync('.env')) process.loadEnvFile('.env')
-  let database: OpenDatabase | undefined
+  let opening: Promise<OpenDatabase> | undefined
+  const letGo = async () => (await opening?.catch(() => undefined))?.stop()
+  // Who presses Ctrl-C wants no PostgreSQL left behind.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void letGo().finally(() => process.exit(1)))
   try {
     const config = loadConfig(process.env)
-    const { words, flags } = readArguments(process.argv.slice(2))
-    database = await openDatabase(config, { role: 'tool', onProgress: (line) => console.error(line) })
-    process.exitCode = await work({ config, database, words, flags })
+    opening = openDatabase(config, { role: 'tool', onProgress: (line) => console.error(line) })
+    process.exitCode = await run(order, { config, database: await opening })
   } catch (error) {
     console.error(error instanceof Error ? describe(error) : error)
     process.exitCode = 1
   } finally {
-    await database?.stop()
+    await letGo()
   }
-}
-
-function readArguments(args: string[]) {
-  const { tokens } = parseArgs({ args, strict: false, allowPositionals: true, tokens: true })
-  const words: string[] = []
-  const flags = new Map<string, string>()
-  let open: string | undefined
-  for (const token of tokens) {
-    if (token.kind === 'option') {
-      flags.set(token.name, token.value ?? '')
-      open = token.value === undefined ? token.name : undefined
-    } else if (token.kind === 'positional') {
-      if (open === undefined) words.push(token.value)
-      else flags.set(open, token.value)
-      open = undefined
-    }
-  }
-  return { words, flags }
 }
 
 function describe(error: Error): string {

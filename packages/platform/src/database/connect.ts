@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import postgres from 'postgres'
-import { createSocketWatch } from './socket-watch.ts'
+import { driverOptions } from './driver-options.ts'
 import { isoDate, isoTimestamp } from './timestamps.ts'
 import { createTransaction, type Sql, type Transaction } from './transaction.ts'
 
@@ -32,22 +31,18 @@ export interface DatabaseOptions {
 export function connectDatabase(options: DatabaseOptions): Database {
   const poolSize = options.poolSize ?? 10
   const statementTimeoutMs = options.statementTimeoutMs ?? 10_000
-  const watch = createSocketWatch(statementTimeoutMs + 500)
-  let losses = 0
-  const driverOptions = {
+  const { sockets, options: address } = driverOptions({
+    ...options,
+    silenceMs: statementTimeoutMs + 500,
+  })
+  const pool = postgres(options.url, {
+    ...address,
     max: poolSize,
     connect_timeout: 2,
     // A database that comes back must be used again within seconds, so the wait between two
     // attempts stays short; the jitter keeps nodes from arriving together.
-    backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1) * (0.5 + Math.random() / 2),
+    backoff: () => Math.min(0.025 * 2 ** sockets.failuresInARow(), 1) * (0.5 + Math.random() / 2),
     onnotice: () => {},
-    socket: (parsed: postgres.ParsedOptions) => {
-      const socket = watch.open(parsed)
-      // Before the driver's own listeners, so that the count is right when the driver rejects.
-      for (const event of ['error', 'close']) socket.on(event, () => void losses++)
-      return socket
-    },
-    ...tlsOptions(options.caFile),
     types: {
       // Replaces the driver's own `date`, which makes Date objects: text is half the CPU time of
       // a 20-row answer and keeps what the database said.
@@ -65,22 +60,13 @@ export function connectDatabase(options: DatabaseOptions): Database {
       lock_timeout: options.lockTimeoutMs ?? 4_000,
       idle_in_transaction_session_timeout: 30_000,
     },
-  }
-  // The driver honours `socket`, but its types do not know it; a variable may carry it.
-  const pool = postgres(options.url, driverOptions)
+  })
   return {
-    ...createTransaction({ pool, losses: () => losses }),
+    ...createTransaction({ pool, losses: sockets.losses }),
     poolSql: pool,
-    poolStats: () => ({ open: watch.openSockets(), max: poolSize }),
+    poolStats: () => ({ open: sockets.openCount(), max: poolSize }),
     async close() {
-      await pool.end({ timeout: 5 })
+      await pool.end({ timeout: 2 })
     },
   }
-}
-
-/** The driver's TLS options for a CA file: the chain and the host name are both checked. */
-export function tlsOptions(caFile: string | undefined): {
-  ssl?: { ca: string; rejectUnauthorized: true }
-} {
-  return caFile ? { ssl: { ca: readFileSync(caFile, 'utf8'), rejectUnauthorized: true } } : {}
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import postgres from 'postgres'
-import { tlsOptions } from './connect.ts'
+import { driverOptions } from './driver-options.ts'
 
 /** A named folder of plain SQL files, `0001-orders.sql` and so on, applied in order of their names. */
 export interface MigrationSource {
@@ -109,8 +109,10 @@ async function withConnection<T>(
 ): Promise<T> {
   const sql = postgres(url, {
     max: 1,
+    // The lock is the connection's: a fresh one in between would not hold it.
+    max_lifetime: null,
     onnotice: () => {},
-    ...tlsOptions(caFile),
+    ...driverOptions({ url, caFile }).options,
     // A large index may take hours; waiting for another instance's migration may too.
     connection: { application_name: 'quayside-migrate', statement_timeout: 0, lock_timeout: 0 },
   })

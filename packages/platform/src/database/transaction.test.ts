@@ -12,7 +12,7 @@ function createGate() {
   return { reached: promise, open: resolve }
 }
 
-describe('transactions', () => {
+describe('transactions', { timeout: 60_000 }, () => {
   let db: TestDatabase
   let observer: postgres.Sql
   before(async () => {
@@ -28,7 +28,9 @@ describe('transactions', () => {
 
   const add = (name: string) => db.sql`insert into entries (name) values (${name})`
   const names = async () =>
-    (await observer<{ name: string }[]>`select name from entries order by name`).map((row) => row.name)
+    (await observer<{ name: string }[]>`select name from entries order by name`).map(
+      (row) => row.name,
+    )
   const backendPid = async () => {
     const [row] = await db.sql<{ pid: number }[]>`select pg_backend_pid() as pid`
     assert(row)
@@ -230,10 +232,10 @@ describe('transactions', () => {
           await touch(to)
         })
       await Promise.all([cross('a', 'b', first, second), cross('b', 'a', second, first)])
-      assert.deepEqual([...(await observer`select amount from entries`)], [
-        { amount: 2 },
-        { amount: 2 },
-      ])
+      assert.deepEqual(
+        [...(await observer`select amount from entries`)],
+        [{ amount: 2 }, { amount: 2 }],
+      )
       assert.equal(runs, 3)
     })
 
@@ -243,7 +245,9 @@ describe('transactions', () => {
         const hopeless = db.transaction(async () => {
           runs++
           await add('hopeless')
-          await db.sql.unsafe(`do $$ begin raise exception 'conflict' using errcode = '${code}'; end $$`)
+          await db.sql.unsafe(
+            `do $$ begin raise exception 'conflict' using errcode = '${code}'; end $$`,
+          )
         })
         await assert.rejects(hopeless, (error) => isDatabaseUnavailable(error))
         assert.equal(runs, 4)
@@ -275,7 +279,7 @@ describe('transactions', () => {
   })
 })
 
-describe('transactions that lose their connection', () => {
+describe('transactions that lose their connection', { timeout: 60_000 }, () => {
   let db: TestDatabase
   let observer: postgres.Sql
   before(async () => {
@@ -292,7 +296,9 @@ describe('transactions that lose their connection', () => {
 
   const add = (name: string) => db.sql`insert into entries (name) values (${name})`
   const names = async () =>
-    (await observer<{ name: string }[]>`select name from entries order by name`).map((row) => row.name)
+    (await observer<{ name: string }[]>`select name from entries order by name`).map(
+      (row) => row.name,
+    )
   const endBackends = () =>
     observer`select pg_terminate_backend(pid, 5000) from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()`
@@ -399,7 +405,7 @@ describe('transactions that lose their connection', () => {
         }
       }
       const end = postgres(many.url, { max: 1 })
-      for (let round = 0; round < 12; round++) {
+      while (done.size < 40 || pairs - done.size < 10) {
         const writers = Array.from({ length: 8 }, write)
         // Connections are ended in the middle of the round, but not while they are being made:
         // there the driver leaves a rejection of its own unhandled.
@@ -408,7 +414,6 @@ describe('transactions that lose their connection', () => {
           where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
             and state = 'idle in transaction'`
         await Promise.all(writers)
-        console.log(round, performance.now())
       }
       const rows = await end<{ pair: number; halves: number[] }[]>`
         select pair, array_agg(half order by half) as halves from halves group by pair`
@@ -419,7 +424,6 @@ describe('transactions that lose their connection', () => {
         [...done].filter((pair) => !there.has(pair)),
         [],
       )
-      assert(done.size > 0 && done.size < pairs, `${done.size} of ${pairs} succeeded`)
     } finally {
       await many.close()
     }

@@ -106,8 +106,7 @@ function transactionOn(
  * answers the end of the work with a commit or rollback on the connection object it once had: one
  * that was lost is either broken for good by that, or serves another transaction already, which
  * would be rolled back in the middle. The caller has its answer by then, because the driver
- * rejects when a connection has closed; between failing and closing lies a turn of the event loop
- * or two.
+ * rejects when a connection closes; that takes some microtasks, hence the immediate.
  */
 function settleWhileOpen<T>(
   work: Promise<T>,
@@ -117,7 +116,7 @@ function settleWhileOpen<T>(
   return new Promise((resolve, reject) => {
     const settle = (how: () => void) => {
       if (losses() === state.lossesBefore) how()
-      else setTimeout(() => state.isOver || how(), closingMs)
+      else setImmediate(() => state.isOver || how())
     }
     work.then(
       (value) => settle(() => resolve(value)),
@@ -125,9 +124,6 @@ function settleWhileOpen<T>(
     )
   })
 }
-
-/** Far more than a socket needs from its failure to its end. */
-const closingMs = 100
 
 /** The connection may serve somebody else by now, in the middle of another transaction. */
 function assertOpen({ state }: Scope): void {

@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { tlsOptions } from './connect.ts'
+import { driverOptions } from './driver-options.ts'
 import { isDatabaseUnavailable } from './unavailable.ts'
 
 /**
@@ -15,7 +15,12 @@ export async function waitForDatabase(options: {
   const { url, caFile, onWait, timeoutMs = 60_000 } = options
   const until = Date.now() + timeoutMs
   for (let attempt = 0; ; attempt++) {
-    const sql = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => {}, ...tlsOptions(caFile) })
+    const sql = postgres(url, {
+      max: 1,
+      connect_timeout: 2,
+      onnotice: () => {},
+      ...driverOptions({ url, caFile }).options,
+    })
     try {
       await sql`select 1`
       return

@@ -10,6 +10,8 @@ export interface TcpProxy {
   pass(): void
   /** Accepts and hangs up at once, as a balancer without anything behind it does. */
   hangUp(): void
+  /** Ends every connection as a crashed host does, with a reset. */
+  reset(): void
   /** Connections that clients hold open right now. */
   connections(): number
   close(): Promise<void>
@@ -53,6 +55,9 @@ export async function createTcpProxy(targetPort: number): Promise<TcpProxy> {
     swallow: () => void (mode = 'swallow'),
     pass: () => void (mode = 'pass'),
     hangUp: () => void (mode = 'hangUp'),
+    reset() {
+      for (const client of clients) client.resetAndDestroy()
+    },
     connections: () => clients.size,
     async close() {
       for (const socket of sockets) socket.destroy()
