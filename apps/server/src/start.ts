@@ -60,6 +60,8 @@ async function run(): Promise<void> {
     await database.stop()
     throw error
   }
+  // The log is written in batches; what happened before the banner belongs before it.
+  flushLogger(log)
   console.log(banner(server, config))
 }
 
