@@ -34,7 +34,9 @@ export interface RoundsDeps {
 }
 
 /** Long enough for the compiler of the engine to have done its work. */
-const warmUpSeconds = 5
+// V8 goes on compiling a server of this size for some ten seconds of load; what is compared is what
+// comes after, as in a process that runs for weeks.
+const warmUpSeconds = 15
 
 /** Every contestant in turn, `rounds` times, so that a drift of the machine hits all alike. */
 export async function runRounds(running: readonly Running[], deps: RoundsDeps): Promise<Turns> {
