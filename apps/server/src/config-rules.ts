@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { type Static, Type } from 'typebox'
-import { Value } from 'typebox/value'
+import type { CheckValue, ConfigIssue } from './config-check.ts'
 import type { Environment } from './config.ts'
 
 /** One entry of `AUTH_ISSUERS`: Supabase or any OpenID provider whose tokens are accepted. */
@@ -25,7 +25,11 @@ export const Issuer = Type.Object(
 export type Issuer = Static<typeof Issuer>
 
 /** Reads `AUTH_ISSUERS`, a JSON list; an issuer without an audience is a problem, not a default. */
-export function readIssuers(text: string | undefined, problems: string[]): Issuer[] {
+export function readIssuers(
+  text: string | undefined,
+  check: CheckValue,
+  problems: string[],
+): Issuer[] {
   if (text === undefined) return []
   let entries: unknown
   try {
@@ -39,17 +43,15 @@ export function readIssuers(text: string | undefined, problems: string[]): Issue
     return []
   }
   return entries.filter((entry, index): entry is Issuer => {
-    const [error] = Value.Errors(Issuer, entry)
-    if (error) problems.push(`AUTH_ISSUERS[${index}]${error.instancePath}: ${issueOf(error)}`)
-    return !error
+    const issue = check(Issuer, entry)
+    if (issue) problems.push(`AUTH_ISSUERS[${index}]${issue.path}: ${wordsOf(issue)}`)
+    return !issue
   })
 }
 
 /** A union reports its first member's complaint, which misleads about the other. */
-function issueOf({ instancePath, message }: { instancePath: string; message: string }): string {
-  return instancePath.startsWith('/audience')
-    ? 'must be text or a non-empty list of texts'
-    : message
+function wordsOf({ path, message }: ConfigIssue): string {
+  return path.startsWith('/audience') ? 'must be text or a non-empty list of texts' : message
 }
 
 /** Finds settings that are only half there. Each would otherwise fail late, or quietly do nothing. */

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { type CheckValue, createConfigCheck } from './config-check.ts'
 import { assertConsistent, databaseAddress, readIssuers } from './config-rules.ts'
 
 const Text = Type.Optional(Type.String())
@@ -67,8 +67,9 @@ export type Config = ReturnType<typeof loadConfig>
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>) {
   const problems: string[] = []
-  const variables = parse(env, problems)
-  const issuers = readIssuers(variables.AUTH_ISSUERS, problems)
+  const check = createConfigCheck()
+  const variables = parse(env, check, problems)
+  const issuers = readIssuers(variables.AUTH_ISSUERS, check, problems)
   assertConsistent(variables, problems)
   const databaseUrl = databaseAddress(variables, problems)
   if (variables.DATABASE_CA_FILE !== undefined && databaseUrl === undefined)
@@ -91,15 +92,18 @@ export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError'
 }
 
-function parse(env: Readonly<Record<string, string | undefined>>, problems: string[]): Environment {
+function parse(
+  env: Readonly<Record<string, string | undefined>>,
+  check: CheckValue,
+  problems: string[],
+): Environment {
   const variables: Record<string, unknown> = {}
-  // One at a time: asked about all of them at once, the validator ends its list after a few.
   for (const [name, schema] of Object.entries<TSchema>(Environment.properties)) {
     const text = env[name]?.trim()
-    const value = text ? read(schema, text) : Value.Default(schema, undefined)
+    const value = text ? read(schema, text) : Reflect.get(schema, 'default')
     if (value === undefined) continue
-    const [error] = Value.Errors(schema, value)
-    if (error) problems.push(`${name}: ${choicesOf(schema) ?? error.message}`)
+    const issue = check(schema, value)
+    if (issue) problems.push(`${name}: ${choicesOf(schema) ?? issue.message}`)
     else variables[name] = value
   }
   return variables as Environment
@@ -110,10 +114,12 @@ function choicesOf(schema: TSchema): string | undefined {
   return `must be one of ${schema.anyOf.map((each) => Reflect.get(each, 'const')).join(', ')}`
 }
 
+/** The text as the schema's type where it clearly is one, else as it is, to be refused. */
 function read(schema: TSchema, text: string): unknown {
-  // The conversion alone would take 80.5 for 80 and `true` for 1.
-  const isNumber = 'type' in schema && schema.type === 'integer'
-  return isNumber && !/^-?\d+$/.test(text) ? text : Value.Convert(schema, text)
+  const type: unknown = Reflect.get(schema, 'type')
+  if (type === 'integer' && /^-?\d{1,15}$/.test(text)) return Number(text)
+  if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
+  return text
 }
 
 function list(text: string | undefined): string[] {
