@@ -13,7 +13,7 @@ import {
 } from 'fast-check'
 import { addressKey } from './client-address.ts'
 import { createMemoryLimitStore } from './memory-limit-store.ts'
-import { createManualClock } from './testing/manual-clock.ts'
+import { createFakeClock } from '../testing/fake-clock.ts'
 
 const keys: [address: string | undefined, key: string][] = [
   ['192.0.2.1', '192.0.2.1'],
@@ -110,7 +110,7 @@ describe('the key of a client address', () => {
   })
 
   test('1,000 tries from one /64 and one address in 8 spellings are one bucket each', () => {
-    const store = createMemoryLimitStore({ clock: createManualClock() })
+    const store = createMemoryLimitStore({ clock: createFakeClock() })
     const rule = { name: 'sign-in', quota: 10, windowSeconds: 60 }
     const rotating = Array.from({ length: 1000 }, (_, host) => {
       const suffix = (host * 7919).toString(16).padStart(8, '0')

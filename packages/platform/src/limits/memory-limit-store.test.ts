@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { describeLimitStore } from './limit-store.contract.ts'
 import { createMemoryLimitStore } from './memory-limit-store.ts'
-import { createManualClock } from './testing/manual-clock.ts'
+import { createFakeClock } from '../testing/fake-clock.ts'
 
 describeLimitStore('memory', async () => {
-  const clock = createManualClock()
+  const clock = createFakeClock()
   const store = createMemoryLimitStore({ clock })
   return {
     store,
@@ -16,7 +16,7 @@ describeLimitStore('memory', async () => {
         clock.advance(1)
       }
     },
-    nowMs: clock.nowMs,
+    nowMs: () => clock.now().getTime(),
     close: () => store.close(),
   }
 })
@@ -26,12 +26,12 @@ const signIn = { name: 'sign-in', quota: 1, windowSeconds: 3600 }
 
 describe('memory limit store', () => {
   test('answers without a promise', () => {
-    const store = createMemoryLimitStore({ clock: createManualClock() })
+    const store = createMemoryLimitStore({ clock: createFakeClock() })
     assert.deepEqual(store.take('a', perMinute), { allowed: true, remaining: 1, resetSeconds: 60 })
   })
 
   test('a window ends to the millisecond, seconds are rounded up', () => {
-    const clock = createManualClock()
+    const clock = createFakeClock()
     const store = createMemoryLimitStore({ clock })
     store.take('a', perMinute, 2)
     const steps: [advanceMs: number, allowed: boolean, resetSeconds: number][] = [
@@ -49,7 +49,7 @@ describe('memory limit store', () => {
   })
 
   test('a clock set back or forth shuts nobody out for longer than a window', () => {
-    const clock = createManualClock()
+    const clock = createFakeClock()
     const store = createMemoryLimitStore({ clock })
     store.take('a', perMinute, 2)
     clock.advance(-3_600_000)
@@ -65,7 +65,7 @@ describe('memory limit store', () => {
   })
 
   test('200,000 keys leave no more windows than the maximum', () => {
-    const store = createMemoryLimitStore({ clock: createManualClock() })
+    const store = createMemoryLimitStore({ clock: createFakeClock() })
     let most = 0
     for (let key = 0; key < 200_000; key += 1) {
       store.take(`key-${key}`, perMinute)
@@ -76,7 +76,7 @@ describe('memory limit store', () => {
   })
 
   test('when all windows are live the oldest ones go', () => {
-    const store = createMemoryLimitStore({ clock: createManualClock(), keysMax: 3 })
+    const store = createMemoryLimitStore({ clock: createFakeClock(), keysMax: 3 })
     for (const key of ['a', 'b', 'c', 'd']) store.take(key, perMinute, 2)
     assert.equal(store.keyCount(), 3)
     for (const key of ['b', 'c', 'd']) assert.equal(store.take(key, perMinute).allowed, false)
@@ -84,7 +84,7 @@ describe('memory limit store', () => {
   })
 
   test('a flood against one rule does not wash out the counts of another', () => {
-    const store = createMemoryLimitStore({ clock: createManualClock(), keysMax: 100 })
+    const store = createMemoryLimitStore({ clock: createFakeClock(), keysMax: 100 })
     for (let key = 0; key < 10; key += 1) store.take(`victim-${key}`, signIn)
     for (let key = 0; key < 10_000; key += 1) store.take(`flood-${key}`, perMinute)
     assert.equal(store.keyCount(), 100)
@@ -95,7 +95,7 @@ describe('memory limit store', () => {
 
   test('ended windows make room before any live one goes, whatever rule they are of', () => {
     for (let position = 0; position < 4; position += 1) {
-      const clock = createManualClock()
+      const clock = createFakeClock()
       const store = createMemoryLimitStore({ clock, keysMax: 4 })
       const live = ['sign-in', 'sign-up', 'recover'].map((name) => ({ ...signIn, name }))
       for (const rule of live.toSpliced(position, 0, perMinute)) store.take('a', rule)
@@ -107,7 +107,7 @@ describe('memory limit store', () => {
   })
 
   test('ended windows are swept as others begin, also those of a rule gone quiet', () => {
-    const clock = createManualClock()
+    const clock = createFakeClock()
     const store = createMemoryLimitStore({ clock })
     for (let key = 0; key < 1000; key += 1) store.take(`a-${key}`, perMinute)
     for (let key = 0; key < 1000; key += 1) store.take(`b-${key}`, signIn)
@@ -118,7 +118,7 @@ describe('memory limit store', () => {
   })
 
   test('sweeping an ended window leaves the one that its key has begun since', () => {
-    const clock = createManualClock()
+    const clock = createFakeClock()
     const store = createMemoryLimitStore({ clock })
     for (const key of ['a', 'b', 'c', 'd', 'e']) store.take(key, perMinute)
     clock.advance(60_000)
@@ -129,7 +129,7 @@ describe('memory limit store', () => {
   })
 
   test('a key that begins anew each window is held once', () => {
-    const clock = createManualClock()
+    const clock = createFakeClock()
     const store = createMemoryLimitStore({ clock })
     for (let round = 0; round < 100; round += 1) {
       assert.equal(store.take('a', perMinute, 2).allowed, true)

@@ -10,7 +10,7 @@ import { describeLimitStore, ruleOf } from './limit-store.contract.ts'
 import type { LimitRule } from './limit-store.ts'
 import { createMemoryLimitStore } from './memory-limit-store.ts'
 import { createRedisLimitStore } from './redis-limit-store.ts'
-import { createManualClock } from './testing/manual-clock.ts'
+import { createFakeClock } from '../testing/fake-clock.ts'
 import { createOwnRedis, openTestRedis, testRedisUrl, until } from './testing/services.ts'
 
 if (testRedisUrl !== undefined) registerRedisTests(testRedisUrl)
@@ -204,7 +204,7 @@ async function openOutageBed(t: TestContext) {
   const client = new Redis({ port: server.port, retryStrategy: () => 20 })
   client.on('error', () => {})
   t.after(() => client.disconnect())
-  const clock = createManualClock()
+  const clock = createFakeClock()
   const transitions: string[] = []
   const store = createRedisLimitStore({
     redis: client,
