@@ -17,6 +17,7 @@ import type { Database } from './database/connect.ts'
 import { commonErrors } from './errors.ts'
 import type { App, Feature, Platform } from './feature.ts'
 import { createHealth, type Part } from './health.ts'
+import { publicAccess } from './http/access.ts'
 import { createClientErrorHandler } from './http/client-error.ts'
 import { addDocs } from './http/docs.ts'
 import { createGuard, type Limits } from './http/guard.ts'
@@ -115,8 +116,14 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
   })
   const replies = createIdempotencyRepository(database)
   const http = createHttp(options)
+  const guardFor = createGuard({
+    tokens,
+    apiKeys,
+    limits,
+    isFromGateway: options.gateway?.isTrusted,
+  })
   const book = createRouteBook({
-    guardFor: createGuard({ tokens, apiKeys, limits, isFromGateway: options.gateway?.isTrusted }),
+    guardFor,
     idempotent: createIdempotency({ replies, transaction: database.transaction }),
     observer: metrics.routeObserver,
   })
@@ -128,9 +135,12 @@ export async function createApp(options: AppOptions): Promise<QuaysideApp> {
   http.decorateRequest('routeState', null)
   http.addHook('onRoute', (route: RouteOptions) => book.add(route))
   if (tracing) addRequestTracing(http, tracing)
-  addRequestHooks(http, { health, state, log, unrouted: metrics.routeObserver('ANY', 'none') })
+  const unrouted = metrics.routeObserver('ANY', 'none')
+  addRequestHooks(http, { health, state, log, unrouted })
   http.setErrorHandler(sendProblem)
-  http.setNotFoundHandler((request) => {
+  // Guessing paths is limited by address like everything that proves nothing.
+  const nowhere = { method: 'ANY', pattern: 'none', access: publicAccess(), observe: unrouted }
+  http.setNotFoundHandler({ preHandler: guardFor(nowhere, undefined) }, (request) => {
     const allow = book.methodsAt(request.url)
     if (allow.length === 0) throw commonErrors.not_found()
     throw commonErrors.method_not_allowed({ headers: { Allow: allow.join(', ') } })

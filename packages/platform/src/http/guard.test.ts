@@ -325,6 +325,17 @@ describe('how often one may come', () => {
     assert.equal((await app.as('ada').get('/auth/any')).statusCode, 200)
   })
 
+  test('guessing paths and methods counts against the address', async (context) => {
+    const app = await start(context)
+    const urls = ['/auth/nothing', '/nowhere', '/auth/any', '/nowhere']
+    const sent = urls.map((url) => () => app.anybody.put(url, {}))
+    assert.deepEqual(
+      await statuses(4, (index) => sent[index]?.() ?? app.anybody.get('/')),
+      [404, 404, 405, 429],
+    )
+    assert.equal((await app.as('ada').get('/auth/any')).statusCode, 200)
+  })
+
   test('HEAD counts once, like any request', async (context) => {
     const app = await start(context)
     const headers = await app.as('ada').headers()
