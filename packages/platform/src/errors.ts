@@ -1,7 +1,7 @@
 /**
- * An error the caller is meant to see. `message` reaches the client; `cause` and `details` reach
- * only the log, except for the headers named in `headers`, which go out with the reply.
- * Anything else that is thrown is a bug and answers 500 without detail.
+ * An error the caller is meant to see. `message`, `headers` and `extra` go out with the reply;
+ * `cause` reaches only the log. Anything else that is thrown is a bug and answers 500
+ * without detail.
  */
 export class AppError<Code extends string = string> extends Error {
   override readonly name = 'AppError'

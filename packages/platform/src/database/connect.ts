@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import { driverOptions } from './driver-options.ts'
-import { isoDate, isoTimestamp } from './timestamps.ts'
+import { isoTimestamp } from './timestamps.ts'
 import { createTransaction, type Sql, type Transaction } from './transaction.ts'
 
 export type { Sql, Transaction } from './transaction.ts'
@@ -50,7 +50,8 @@ export function connectDatabase(options: DatabaseOptions): Database {
         to: 1184,
         from: [1082, 1114, 1184],
         serialize: (value: unknown) => (value instanceof Date ? value.toISOString() : value),
-        parse: (text: string) => (text.length === 10 ? isoDate(text) : isoTimestamp(text)),
+        // A calendar day, ten characters, stays the day that it is.
+        parse: (text: string) => (text.length === 10 ? text : isoTimestamp(text)),
       },
     },
     connection: {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { isoDate, isoTimestamp } from './timestamps.ts'
+import { isoTimestamp } from './timestamps.ts'
 
 describe('times as text', () => {
   for (const [text, iso] of [
@@ -34,8 +34,4 @@ describe('times as text', () => {
     test(`${text} is what no ISO time can say, and stays as it is`, () => {
       assert.equal(isoTimestamp(text), text)
     })
-
-  test('a date stays the calendar day that it is', () => {
-    assert.equal(isoDate('2026-03-29'), '2026-03-29')
-  })
 })
